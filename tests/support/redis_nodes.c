@@ -1,0 +1,299 @@
+#include "support/redis_nodes.h"
+
+#include <arpa/inet.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+#include <cmocka.h>
+#include <hiredis/hiredis.h>
+
+enum { DEADLINE_S = 60, TRIES = 5 };
+
+static unsigned free_port(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof address;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_true(fd >= 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, len), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+    close(fd);
+    return ntohs(address.sin_port);
+}
+
+static void pause_briefly(void)
+{
+    struct timespec ten_ms = {.tv_nsec = 10000000};
+
+    nanosleep(&ten_ms, NULL);
+}
+
+static bool start_or_restart(const struct redis_nodes *nodes,
+                             struct redis_node *node, bool again)
+{
+    const char *const more[] = {"--cluster-enabled",
+                                "yes",
+                                "--cluster-port",
+                                node->bus_port,
+                                "--cluster-node-timeout",
+                                "2000",
+                                "--repl-diskless-sync-delay",
+                                "0",
+                                NULL};
+    const char *const *arguments = nodes->cluster ? more : NULL;
+
+    return again ? redis_server_restart(&node->server, arguments)
+                 : redis_server_start(&node->server, arguments);
+}
+
+static void connect_node(struct redis_node *node)
+{
+    struct timeval patience = {.tv_sec = DEADLINE_S};
+
+    node->context = redisConnect("127.0.0.1", (int)node->server.port);
+    assert_non_null(node->context);
+    assert_int_equal(node->context->err, 0);
+    redisSetTimeout(node->context, patience);
+}
+
+static void start_node(const struct redis_nodes *nodes, struct redis_node *node)
+{
+    for (unsigned i = 0; i < TRIES; i++) {
+        snprintf(node->bus_port, sizeof node->bus_port, "%u", free_port());
+        if (start_or_restart(nodes, node, false)) {
+            connect_node(node);
+            return;
+        }
+    }
+    fail_msg("no redis-server could be started");
+}
+
+static redisReply *ask(struct redis_node *node, const char *format,
+                       va_list arguments)
+{
+    redisReply *reply = redisvCommand(node->context, format, arguments);
+
+    if (!reply)
+        fail_msg("redis: %s: %s", format, node->context->errstr);
+    return reply;
+}
+
+struct redisReply *redis_node_ask(struct redis_node *node, const char *format,
+                                  ...)
+{
+    va_list arguments;
+    redisReply *reply;
+
+    va_start(arguments, format);
+    reply = ask(node, format, arguments);
+    va_end(arguments);
+    if (reply->type == REDIS_REPLY_ERROR)
+        fail_msg("redis: %s: %s", format, reply->str);
+    return reply;
+}
+
+long long redis_node_command(struct redis_node *node, const char *format, ...)
+{
+    va_list arguments;
+    redisReply *reply;
+    long long result = 1;
+
+    va_start(arguments, format);
+    reply = ask(node, format, arguments);
+    va_end(arguments);
+    if (reply->type == REDIS_REPLY_INTEGER)
+        result = reply->integer;
+    else if (reply->type == REDIS_REPLY_ARRAY)
+        result = (long long)reply->elements;
+    else if (reply->type == REDIS_REPLY_ERROR)
+        result = -1;
+    freeReplyObject(reply);
+    return result;
+}
+
+bool redis_node_says(struct redis_node *node, const char *command,
+                     const char *text)
+{
+    redisReply *reply = redisCommand(node->context, command);
+    bool says;
+
+    assert_non_null(reply);
+    says = reply->str && strstr(reply->str, text);
+    freeReplyObject(reply);
+    return says;
+}
+
+static void wait_until_says(struct redis_node *node, const char *command,
+                            const char *text)
+{
+    time_t end = time(NULL) + DEADLINE_S;
+
+    while (!redis_node_says(node, command, text)) {
+        assert_true(time(NULL) < end);
+        pause_briefly();
+    }
+}
+
+static void meet(struct redis_nodes *nodes)
+{
+    char all[40];
+
+    for (unsigned i = 0; i < nodes->count; i++) {
+        struct redis_node *node = &nodes->node[i];
+        redisReply *id = redis_node_ask(node, "CLUSTER MYID");
+
+        memcpy(node->id, id->str, 40);
+        freeReplyObject(id);
+        assert_int_equal(
+            redis_node_command(node, "CLUSTER SET-CONFIG-EPOCH %u", i + 1), 1);
+        assert_int_equal(redis_node_command(&nodes->node[0],
+                                            "CLUSTER MEET 127.0.0.1 %u %s",
+                                            node->server.port, node->bus_port),
+                         1);
+    }
+    snprintf(all, sizeof all, "cluster_known_nodes:%u", nodes->count);
+    for (unsigned i = 0; i < nodes->count; i++)
+        wait_until_says(&nodes->node[i], "CLUSTER INFO", all);
+}
+
+static void form_cluster(struct redis_nodes *nodes)
+{
+    unsigned masters = nodes->count / 2;
+
+    for (unsigned i = 0; i < masters; i++)
+        assert_int_equal(
+            redis_node_command(&nodes->node[i], "CLUSTER ADDSLOTSRANGE %u %u",
+                               i * REDIS_SLOTS / masters,
+                               (i + 1) * REDIS_SLOTS / masters - 1),
+            1);
+    meet(nodes);
+    for (unsigned i = masters; i < nodes->count; i++)
+        assert_int_equal(redis_node_command(&nodes->node[i],
+                                            "CLUSTER REPLICATE %s",
+                                            nodes->node[i - masters].id),
+                         1);
+    for (unsigned i = 0; i < nodes->count; i++)
+        wait_until_says(&nodes->node[i], "CLUSTER INFO", "cluster_state:ok");
+    for (unsigned i = masters; i < nodes->count; i++)
+        wait_until_says(&nodes->node[i], "INFO replication",
+                        "master_link_status:up");
+}
+
+void redis_nodes_start(struct redis_nodes *nodes, unsigned count, bool cluster)
+{
+    memset(nodes, 0, sizeof *nodes);
+    nodes->count = count;
+    nodes->cluster = cluster;
+    for (unsigned i = 0; i < count; i++)
+        start_node(nodes, &nodes->node[i]);
+    if (cluster && count > 1)
+        form_cluster(nodes);
+}
+
+void redis_node_kill(struct redis_node *node)
+{
+    if (node->context)
+        redisFree(node->context);
+    node->context = NULL;
+    redis_server_kill(&node->server);
+}
+
+void redis_node_restart(struct redis_nodes *nodes, struct redis_node *node)
+{
+    assert_true(start_or_restart(nodes, node, true));
+    connect_node(node);
+}
+
+/* What redis-server leaves behind. */
+static void remove_file(const struct redis_node *node, const char *name)
+{
+    char path[96];
+
+    snprintf(path, sizeof path, "%s/%s", node->server.dir, name);
+    (void)unlink(path);
+}
+
+void redis_nodes_stop(struct redis_nodes *nodes)
+{
+    for (unsigned i = 0; i < nodes->count; i++) {
+        struct redis_node *node = &nodes->node[i];
+
+        redis_node_kill(node);
+        if (!node->server.dir[0])
+            continue;
+        remove_file(node, "nodes.conf");
+        remove_file(node, "dump.rdb");
+        redis_server_stop(&node->server);
+    }
+    nodes->count = 0;
+}
+
+/* The highest configuration epoch that the node has heard of. */
+static unsigned long current_epoch(struct redis_node *node)
+{
+    static const char name[] = "cluster_current_epoch:";
+    redisReply *reply = redis_node_ask(node, "CLUSTER INFO");
+    const char *at = strstr(reply->str, name);
+    unsigned long epoch = at ? strtoul(at + sizeof name - 1, NULL, 10) : 0;
+
+    freeReplyObject(reply);
+    return epoch;
+}
+
+/* SETSLOT gives the new owner an epoch above all that it has heard of. If the
+ * old one's is news to it, a ping of the old one that is on its way claims the
+ * slot back, each of them names the other as its owner, and that stays so. */
+static void wait_until_epochs_are_known(struct redis_nodes *nodes)
+{
+    time_t end = time(NULL) + DEADLINE_S;
+    unsigned long least, most;
+
+    for (;;) {
+        least = ULONG_MAX;
+        most = 0;
+        for (unsigned i = 0; i < nodes->count; i++)
+            if (nodes->node[i].context) {
+                unsigned long epoch = current_epoch(&nodes->node[i]);
+
+                least = epoch < least ? epoch : least;
+                most = epoch > most ? epoch : most;
+            }
+        if (least == most)
+            return;
+        assert_true(time(NULL) < end);
+        pause_briefly();
+    }
+}
+
+void redis_nodes_move_slot(struct redis_nodes *nodes, unsigned slot,
+                           struct redis_node *from, struct redis_node *to)
+{
+    wait_until_epochs_are_known(nodes);
+    assert_int_equal(redis_node_command(to, "CLUSTER SETSLOT %u IMPORTING %s",
+                                        slot, from->id),
+                     1);
+    assert_int_equal(redis_node_command(from, "CLUSTER SETSLOT %u MIGRATING %s",
+                                        slot, to->id),
+                     1);
+    /* The new owner first: there is no moment without one. */
+    assert_int_equal(
+        redis_node_command(to, "CLUSTER SETSLOT %u NODE %s", slot, to->id), 1);
+    assert_int_equal(
+        redis_node_command(from, "CLUSTER SETSLOT %u NODE %s", slot, to->id),
+        1);
+    for (unsigned i = 0; i < nodes->count / 2; i++)
+        if (nodes->node[i].context)
+            (void)redis_node_command(
+                &nodes->node[i], "CLUSTER SETSLOT %u NODE %s", slot, to->id);
+}

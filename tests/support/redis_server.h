@@ -1,0 +1,39 @@
+/*
+ * redis_server.h: a real redis-server of the test's own: a temporary directory,
+ * a unix socket in it and a free TCP port. It dies with the test.
+ */
+#ifndef WSH_TEST_REDIS_SERVER_H
+#define WSH_TEST_REDIS_SERVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+struct redis_server {
+    pid_t pid;
+    unsigned port;
+    char dir[64];
+    char socket[96];
+    char url[128];      /* redis://127.0.0.1:PORT */
+    char unix_url[128]; /* redis+unix://SOCKET */
+};
+
+/* Start and wait until it is ready. `more` are further arguments, NULL at the
+ * end, or NULL. false: it could not be started, errno or stderr say why. */
+bool redis_server_start(struct redis_server *server, const char *const *more);
+
+/* Start again after redis_server_kill(), with the same port and directory. */
+bool redis_server_restart(struct redis_server *server, const char *const *more);
+
+/* SIGKILL, and wait for its end. */
+void redis_server_kill(struct redis_server *server);
+
+/* kill() and remove the directory. Zeroed or killed: harmless. */
+void redis_server_stop(struct redis_server *server);
+
+/* One inline command ("CLIENT KILL TYPE pubsub") on a connection of its own;
+ * its first answer as RESP, NUL-terminated. false: no answer. */
+bool redis_server_command(const struct redis_server *server,
+                          const char *command, char *answer, size_t size);
+
+#endif
