@@ -112,9 +112,10 @@ test("test_crowd_comes_back_by_the_formula_and_not_in_a_herd", async (t) => {
     turns.push(done);
     for (const delay of done.chosen) assert.ok(delay >= BASE_MS && delay <= BASE_MS + 1000, `${delay} ms`);
     assert.ok(Math.max(...histogram(done.chosen.map((delay) => delay - BASE_MS))) <= 3 * share);
+    // A timer counts from the start of its loop turn: early by what the turn took before it was set.
     for (const one of crowd) {
       const early = one.tries[0] - one.lostAt - one.delays.at(-1);
-      assert.ok(early > -2, `a try came ${-early} ms early`);
+      assert.ok(early > -2 - done.stalled, `a try came ${-early} ms early`);
     }
     if (Math.max(...histogram(done.came)) <= 3 * share) return;
   }
