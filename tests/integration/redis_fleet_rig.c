@@ -47,7 +47,7 @@ static int on_message(const ws_hub_broker_host *host, const char *name,
     memcpy(&number, message->data, sizeof number);
     if (number <= channel->received ||
         (number > channel->received + 1 && !channel->dropped)) {
-        print_message("%s: %u after %u\n", channel->name, number,
+        print_message("# %s: %u after %u\n", channel->name, number,
                       channel->received);
         rig->wrong++;
     }
@@ -114,7 +114,7 @@ static void on_log(const ws_hub_broker_host *host, ws_hub_log_level level,
 {
     (void)host;
     if (getenv("RIG_LOG"))
-        print_message("log %d: %s\n", level, text);
+        print_message("# log %d: %s\n", level, text);
 }
 
 static void on_audited(const ws_hub_broker_host *host, const char *name,
@@ -212,7 +212,7 @@ static void explain(struct rig *rig)
         struct rig_channel *channel = &rig->channels[i];
 
         if (!channel->live || channel->received != channel->sent)
-            print_message("%s: asked %d, live %d, sent %u, received %u\n",
+            print_message("# %s: asked %d, live %d, sent %u, received %u\n",
                           channel->name, channel->asked, channel->live,
                           channel->sent, channel->received);
     }

@@ -249,7 +249,7 @@ static void explain(const struct bench *bench)
     for (unsigned i = 0; i < CHANNELS; i++) {
         const struct track *track = &bench->tracks[i];
         if (track->last != track->sent || track->hole)
-            print_message("%s: sent %u, last %u, hole %d, gap %d\n",
+            print_message("# %s: sent %u, last %u, hole %d, gap %d\n",
                           track->name, track->sent, track->last, track->hole,
                           track->gap);
     }
@@ -273,7 +273,7 @@ static void settle(struct bench *bench, const char *what)
             crowd_turn(bench->crowd, 10);
         done = all_arrived(bench) && all_carried() && bench->holes == 0;
     }
-    print_message("%s: whole again after %.1f s, %u gaps told\n", what,
+    print_message("# %s: whole again after %.1f s, %u gaps told\n", what,
                   now_s() - begin, bench->gaps);
     assert_int_equal(atomic_load(&bench->wrong), 0);
 }
@@ -388,7 +388,7 @@ static void until_master(struct bench *bench, struct redis_node *node)
         assert_true(now_s() - begin < DEADLINE_S);
         publish_round(bench);
     }
-    print_message("replica is master after %.1f s\n", now_s() - begin);
+    print_message("# replica is master after %.1f s\n", now_s() - begin);
 }
 
 static void test_hub_master_hands_over_while_channels_are_in_use(void **state)
