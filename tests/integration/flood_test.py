@@ -68,6 +68,13 @@ class Bystander:
             raise Fail('it waited for %.2f s' % max(waits))
 
 
+def held(server):
+    """Connections that the server has not done with; it may be a little behind
+    what its peers see of their ends."""
+    s = stats(server)
+    return s['open'] + s['handshaking']
+
+
 def flood(ctx, server, kind, *arguments, descriptors=4096, memory=32,
           meanwhile=None):
     """Run one flood to its end; what it reports, and the counters then."""
@@ -75,7 +82,7 @@ def flood(ctx, server, kind, *arguments, descriptors=4096, memory=32,
     for _ in range(100):
         bystander.step()
     bystander.take('nothing')
-    rss = server.rss()
+    rss, before = server.rss(), held(server)
     host, port = server.address[:2]
     process = ctx.helper(os.path.join(HERE, 'floods.py'), kind, host, str(port),
                          *arguments, descriptors=descriptors)
@@ -95,6 +102,8 @@ def flood(ctx, server, kind, *arguments, descriptors=4096, memory=32,
                                                  (most - rss) / MIB))
     if not server.sanitized() and most > rss + memory * MIB:
         raise Fail('memory grew by %d MiB' % ((most - rss) // MIB))
+    tap.until(lambda: held(server) <= before,
+              '%s: not all of the connections are gone' % kind)
     return did, stats(server)
 
 
