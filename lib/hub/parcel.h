@@ -1,7 +1,6 @@
 /*
- * parcel.h: a copied message on its way to other threads: one allocation, a
- * task
- * ("leg") for each shard it goes to, freed with the last leg.
+ * parcel.h: a copied message on its way to other threads: one allocation with a
+ * task ("leg") for each shard it goes to, freed with the last leg.
  */
 #ifndef WSH_HUB_PARCEL_H
 #define WSH_HUB_PARCEL_H

@@ -159,36 +159,49 @@ def run(options, name, burst):
 
 
 def run_burst(options, burst):
-    """All turns: {server: [figures of turn 0, 1, ..]}."""
-    results = {name: [] for name in options.servers}
+    """All turns: {server: {turn: figures}}, and how many runs failed. One that
+    fails (nchan loses messages now and then) takes nothing from the others."""
+    results, failures = {name: {} for name in options.servers}, 0
     for turn in range(options.runs):
         # Every other turn backwards: nobody is always first.
         for name in options.servers[::-1 if turn % 2 else 1]:
-            figures = run(options, name, burst)
-            results[name].append(figures)
-            print("  burst %-3d turn %d  %-5s  %8.3f us/message  %8.0f msg/s  "
-                  "load average %.1f" % (
-                      burst, turn + 1, name, figures["cpu_us_per_delivery"],
-                      figures["deliveries_per_second"], os.getloadavg()[0]),
-                  flush=True)
-    return results
+            what = "  burst %-3d turn %d  %-5s" % (burst, turn + 1, name)
+            try:
+                figures = run(options, name, burst)
+            except RunFailed as failure:
+                failures += 1
+                print("%s  FAILED: %s" % (what, failure), flush=True)
+                continue
+            results[name][turn] = figures
+            print("%s  %8.3f us/message  %8.0f msg/s  load average %.1f" % (
+                what, figures["cpu_us_per_delivery"],
+                figures["deliveries_per_second"], os.getloadavg()[0]),
+                flush=True)
+    return results, failures
 
 
 def rows_of(options, burst, results):
     """One for each server; ratios are taken within a turn."""
+    first = results[options.servers[0]]
     for name in options.servers:
-        us = [f["cpu_us_per_delivery"] for f in results[name]]
+        runs = [(f, first[turn]) for turn, f in results[name].items()
+                if turn in first]
+        if not runs:
+            yield [str(burst), name] + ["no run"] + [""] * 7
+            continue
+        us = [f["cpu_us_per_delivery"] for f, _ in runs]
         both = [f["cpu_us_per_delivery"] + f.get("softirq_us_per_delivery", 0)
-                for f in results[name]]
-        rate = [f["deliveries_per_second"] for f in results[name]]
-        ratio = [a["cpu_us_per_delivery"] / b["cpu_us_per_delivery"]
-                 for a, b in zip(results[name], results[options.servers[0]])]
+                for f, _ in runs]
+        rate = [f["deliveries_per_second"] for f, _ in runs]
+        ratio = [f["cpu_us_per_delivery"] / one["cpu_us_per_delivery"]
+                 for f, one in runs]
         yield [str(burst), name, spread(us, 2), spread(ratio, 2),
                verdict(options, name, statistics.median(ratio)),
                "%.2f" % statistics.median(both), spread(rate, 0),
                "%.0f" % (1e6 / statistics.median(us)),
                "%.2f" % statistics.median(u * r / 1e6
-                                          for u, r in zip(us, rate))]
+                                          for u, r in zip(us, rate)),
+               "%d of %d" % (len(runs), options.runs)]
 
 
 def verdict(options, name, ratio):
@@ -248,18 +261,15 @@ def main():
         if "node" in options.servers:
             install_node(options.directory)
         for burst in map(int, options.bursts.split(",")):
-            try:
-                rows += rows_of(options, burst, run_burst(options, burst))
-            except RunFailed as failure:
-                failures += 1
-                print("FAILED burst %d: %s" % (burst, failure),
-                      file=sys.stderr)
+            results, failed = run_burst(options, burst)
+            rows += rows_of(options, burst, results)
+            failures += failed
     if rows:
         print("\nFrom Redis to %d channels of one subscriber, %d bytes: median "
               "(least..most)" % (options.channels, SIZE))
         print_table(["burst", "server", "us/message", "x " + options.servers[0],
                      "target", "us with ksoftirqd", "msg/s",
-                     "msg/s of a core", "share of it used"],
+                     "msg/s of a core", "share of it used", "runs"],
                     rows)
     print("\n%d runs of %d s each, load average %.2f at the end" % (
         options.runs, options.seconds, os.getloadavg()[0]))
