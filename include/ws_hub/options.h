@@ -167,8 +167,10 @@ typedef struct ws_hub_options {
     /* Limits on who gets in. */
 
     /** Connections, handshakes included. Above it: 503 with Retry-After.
-     *  Default: RLIMIT_NOFILE less 64 (at most 1 000 000); start lowers it to
-     *  that. */
+     *  1..1 000 000, default 65536; no more than RLIMIT_NOFILE less 64 allows.
+     *  Not much above what is needed: each loop has a table of so many entries
+     *  (16 bytes), and libwebsockets as Debian builds it searches it whenever a
+     *  connection ends, 0.6 us per 1 000 entries. */
     unsigned max_connections;
     unsigned max_connections_per_ip; /**< of one address (v6: of one /64); above
                                           it 503; default no limit */

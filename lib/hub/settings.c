@@ -19,7 +19,7 @@ enum {
 /* Every number: name, default, least, most. */
 #define NUMBERS(X)                                                             \
     X(loops, 1, 1, 64)                                                         \
-    X(max_connections, 1000000, 1, 1000000)                                    \
+    X(max_connections, 65536, 1, 1000000)                                      \
     X(accept_rate, UINT_MAX, 1, UINT_MAX)                                      \
     X(retry_after_s, 5, 1, 86400)                                              \
     X(max_header_bytes, 8192, 512, 65536)                                      \

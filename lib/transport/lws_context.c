@@ -5,11 +5,13 @@
 #include "transport/lws_context.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
+#include "base/check.h"
 #include "ws_hub/error.h"
 #include "ws_hub/options.h"
 
@@ -25,11 +27,16 @@ static _Thread_local const struct wsh_log *thread_log;
 static pthread_mutex_t creation = PTHREAD_MUTEX_INITIALIZER;
 
 /*
- * lws indexes a table by descriptor, of RLIMIT_NOFILE entries (16 bytes each).
- * A limit above ten million makes it fall back to 2560 descriptors; setting
- * fd_limit_per_thread makes it search the table at every event instead.
+ * lws indexes a table by descriptor, of RLIMIT_NOFILE entries (16 bytes each),
+ * and Debian's package, a debug build, searches all of it for each socket that
+ * closes (4.1.6 sanity_assert_no_sockfd_traces): 12 us in an empty table of
+ * 20 000 entries, 600 us in one of 640 000; containers often have a million. So
+ * lws sees a limit that is just enough: what is open already, the links, and
+ * SPARE for what the host opens later. A limit above ten million makes it fall
+ * back to 2560 descriptors; setting fd_limit_per_thread makes it search the
+ * table at every event instead.
  */
-enum { TABLE_MAX = 1 << 20 };
+enum { TABLE_MAX = 1 << 20, SPARE = 4096 };
 
 /* The hub has its own time-outs; lws must not close anything by itself. */
 enum { LWS_TIMEOUT_S = 24 * 3600 };
@@ -119,30 +126,12 @@ create_context(const struct lws_context_creation_info *info)
     return lws_create_context(info);
 }
 
-/* With a limit on descriptors that lws can live with. */
-static struct lws_context *
-create_limited(const struct lws_context_creation_info *info)
-{
-    struct rlimit old, low;
-    struct lws_context *context;
-    bool lowered = false;
-
-    if (getrlimit(RLIMIT_NOFILE, &old) == 0 && old.rlim_cur > TABLE_MAX) {
-        low = old;
-        low.rlim_cur = TABLE_MAX;
-        lowered = setrlimit(RLIMIT_NOFILE, &low) == 0;
-    }
-    context = create_context(info);
-    if (lowered)
-        (void)setrlimit(RLIMIT_NOFILE, &old);
-    return context;
-}
-
 /* Without a descriptor for its event pipe lws makes a context that can never be
- * destroyed (4.1.6 lws_create_event_pipes), so ask first. */
-static bool has_descriptors(void)
+ * destroyed (4.1.6 lws_create_event_pipes), so ask first. The lowest free one,
+ * or -1: there are not enough. */
+static int lowest_descriptor(void)
 {
-    int fd[DESCRIPTORS], n = 0;
+    int fd[DESCRIPTORS], n = 0, lowest;
     bool enough;
 
     while (n < DESCRIPTORS) {
@@ -152,9 +141,43 @@ static bool has_descriptors(void)
         n++;
     }
     enough = n == DESCRIPTORS;
+    lowest = n > 0 ? fd[0] : -1;
     while (n > 0)
         (void)close(fd[--n]);
-    return enough;
+    return enough ? lowest : -1;
+}
+
+/* Entries for the table. The kernel gives the lowest free number, so as many as
+ * are ever open at once are enough. */
+static rlim_t table_size(int lowest, unsigned max_links)
+{
+    rlim_t size = (rlim_t)lowest + max_links + SPARE;
+
+    return max_links ? WSH_MIN(size, (rlim_t)TABLE_MAX) : TABLE_MAX;
+}
+
+/* With a limit on descriptors that suits lws; *table gets it. */
+static struct lws_context *
+create_limited(const struct lws_context_creation_info *info, unsigned max_links,
+               unsigned *table)
+{
+    int lowest = lowest_descriptor();
+    struct rlimit old, low;
+    struct lws_context *context;
+    bool lowered = false;
+
+    if (lowest < 0 || getrlimit(RLIMIT_NOFILE, &old))
+        return NULL;
+    low = old;
+    low.rlim_cur = table_size(lowest, max_links);
+    if (low.rlim_cur < old.rlim_cur)
+        lowered = setrlimit(RLIMIT_NOFILE, &low) == 0;
+    *table = (unsigned)WSH_MIN(lowered ? low.rlim_cur : old.rlim_cur,
+                               (rlim_t)INT_MAX);
+    context = create_context(info);
+    if (lowered)
+        (void)setrlimit(RLIMIT_NOFILE, &old);
+    return context;
 }
 
 /*
@@ -206,7 +229,8 @@ static int new_poll_fd(uv_loop_t *uv, const struct polls *before)
 }
 
 int wsh_lws_open(struct lws_context **context, struct lws_vhost **vhost,
-                 int *event_fd, const struct wsh_lws_config *config)
+                 int *event_fd, unsigned *table,
+                 const struct wsh_lws_config *config)
 {
     struct lws_context_creation_info info;
     struct sigaction sigpipe;
@@ -222,7 +246,7 @@ int wsh_lws_open(struct lws_context **context, struct lws_vhost **vhost,
     (void)pthread_mutex_lock(&creation);
     lws_set_log_level(LLL_ERR | LLL_WARN, emit);
     (void)sigaction(SIGPIPE, NULL, &sigpipe);
-    *context = has_descriptors() ? create_limited(&info) : NULL;
+    *context = create_limited(&info, config->max_links, table);
     if (*context && is_stillborn(*context))
         *context = NULL;
     if (*context)

@@ -20,6 +20,7 @@ struct wsh_lws_config {
     const char *tls_cert; /* NULL: plain */
     const char *tls_key;
     size_t read_bytes;
+    unsigned max_links; /* sockets at a time; 0: no limit */
     const struct lws_protocols *protocols;
     void *user; /* lws_context_user() */
     const struct wsh_log *log;
@@ -29,10 +30,12 @@ struct wsh_lws_config {
  * Make context and virtual host. *context is NULL only if there was none; after
  * an error it may be set and then has to be destroyed as after success. lws
  * writes NULL to it when it is gone. event_fd: of lws's wake-up pipe, for
- * close_step; -1 if it is not known. Errors are logged.
+ * close_step; -1 if it is not known. table: lws takes only sockets with a lower
+ * descriptor than that. Errors are logged.
  */
 int wsh_lws_open(struct lws_context **context, struct lws_vhost **vhost,
-                 int *event_fd, const struct wsh_lws_config *config);
+                 int *event_fd, unsigned *table,
+                 const struct wsh_lws_config *config);
 
 /* One step of destroying it; call it once per loop turn, outside of lws, until
  * *context is NULL. `begun` is kept by the caller, false at first. `maimed`:

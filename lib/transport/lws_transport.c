@@ -58,7 +58,8 @@ struct wsh_transport {
     struct wsh_link **links;
     size_t count, dropped, capacity;
     size_t max_links;
-    int event_fd;              /* lws's wake-up pipe, see lws_context.c */
+    unsigned table; /* descriptors from here on are too high for lws */
+    int event_fd;   /* lws's wake-up pipe, see lws_context.c */
     struct wsh_link *adopting; /* by the call under way; NULL: closed again */
     struct lws *unadopted;     /* RAW_CLOSE came for it inside of that call */
     const struct wsh_transport_events *events;
@@ -367,6 +368,19 @@ static struct lws *give_to_lws(struct wsh_transport *t, int fd,
     return lws_adopt_descriptor_vhost_via_info(&info);
 }
 
+static int check_room(const struct wsh_transport *t, int fd)
+{
+    if (t->closing || (t->max_links && t->count >= t->max_links))
+        return WS_HUB_ETRANSPORT;
+    if ((unsigned)fd < t->table)
+        return 0;
+    wsh_log(t->log, WS_HUB_LOG_ERROR,
+            "descriptor %d is too high: this process has more open than "
+            "max_connections lets expect, raise that",
+            fd);
+    return WS_HUB_ETRANSPORT;
+}
+
 int wsh_transport_adopt(struct wsh_transport *t, int fd,
                         const struct wsh_peer *peer)
 {
@@ -374,9 +388,8 @@ int wsh_transport_adopt(struct wsh_transport *t, int fd,
     int error = link ? reserve_link(t) : WS_HUB_ENOMEM;
     struct lws *wsi;
 
-    if (error == 0 &&
-        (t->closing || (t->max_links && t->count >= t->max_links)))
-        error = WS_HUB_ETRANSPORT;
+    if (error == 0)
+        error = check_room(t, fd);
     if (link) {
         memset(link, 0, sizeof *link);
         link->fd = -1;
@@ -498,6 +511,7 @@ int wsh_transport_create(struct wsh_transport **out,
         .tls_cert = config->tls_cert,
         .tls_key = config->tls_key,
         .read_bytes = config->read_bytes ? config->read_bytes : READ_BYTES,
+        .max_links = config->max_links,
         .protocols = protocols,
         .user = t,
         .log = config->log,
@@ -516,7 +530,8 @@ int wsh_transport_create(struct wsh_transport **out,
     t->log = config->log;
     error = choose_sender(t, config->sender);
     if (error == 0)
-        error = wsh_lws_open(&t->context, &t->vhost, &t->event_fd, &lws);
+        error =
+            wsh_lws_open(&t->context, &t->vhost, &t->event_fd, &t->table, &lws);
     if (error) {
         /* lws may have handles on the loop already: they close in its time. */
         wsh_transport_close(t, NULL, NULL);

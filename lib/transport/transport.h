@@ -34,7 +34,7 @@ struct wsh_transport_config {
     const char *tls_cert; /* NULL: plain */
     const char *tls_key;
     int sender;         /* ws_hub_sender */
-    unsigned max_links; /* sockets that may be adopted at a time */
+    unsigned max_links; /* sockets that may be adopted at a time; 0: no limit */
     bool count_unsent;  /* `held` has what the kernel holds as well */
     size_t read_bytes;  /* one read, shared by all sockets; 0: 65536 */
     const struct wsh_transport_events *events;

@@ -409,6 +409,40 @@ static void test_transport_over_max_links_refuses(void **state)
     standin_close(&hub);
 }
 
+/* lws has a table by descriptor that does not grow. */
+static void test_transport_descriptor_above_the_table_is_refused(void **state)
+{
+    static struct standin hub;
+    struct wsh_peer peer = {.family = AF_UNIX};
+    struct rlimit old, low;
+    int pair[2], high, fd;
+    char byte;
+
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+    low = old;
+    low.rlim_cur = 200;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+    assert_int_equal(standin_open(&hub, WS_HUB_SENDER_WRITE, NULL, NULL, 0, 3),
+                     0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    high = fcntl(pair[0], F_DUPFD_CLOEXEC, 200);
+    assert_true(high >= 200);
+    (void)close(pair[0]);
+    assert_int_equal(wsh_transport_adopt(hub.transport, high, &peer),
+                     WS_HUB_ETRANSPORT);
+    assert_int_equal(take_all(pair[1], &byte, 1), -1);
+    (void)close(pair[1]);
+    assert_non_null(strstr(hub.log_text, "raise that"));
+    fd = standin_connect(&hub);
+    assert_int_equal(write(fd, "x", 1), 1);
+    standin_until(&hub, standin_last(&hub)->got_len == 1);
+    (void)close(fd);
+    standin_close(&hub);
+}
+
 static void test_transport_small_read_buffer_reads_everything(void **state)
 {
     static struct standin hub;
@@ -510,6 +544,7 @@ int main(void)
         cmocka_unit_test(test_transport_created_and_closed_a_hundred_times),
         cmocka_unit_test(test_transport_closing_leaves_new_descriptors_alone),
         cmocka_unit_test(test_transport_over_max_links_refuses),
+        cmocka_unit_test(test_transport_descriptor_above_the_table_is_refused),
         cmocka_unit_test(test_transport_small_read_buffer_reads_everything),
         cmocka_unit_test(
             test_transport_without_descriptors_fails_and_leaves_nothing),
