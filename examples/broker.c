@@ -23,6 +23,10 @@ int example_use_broker(struct example *ex)
     options.urls = ex->redis_urls;
     options.url_count = ex->redis_count;
     options.cluster = ex->redis_cluster;
+    options.tls_ca = ex->redis_ca;
+    options.tls_cert = ex->redis_cert;
+    options.tls_key = ex->redis_key;
+    options.tls_name = ex->redis_name;
     status = ws_hub_redis_broker(&options, &ops, &ex->hub.broker_self, error,
                                  sizeof(error));
     if (status) {

@@ -23,6 +23,7 @@ struct example {
     const char *redis_urls[EXAMPLE_REDIS_MAX];
     size_t redis_count;
     int redis_cluster;
+    const char *redis_ca, *redis_cert, *redis_key, *redis_name;
 };
 
 void example_init(struct example *ex, unsigned port);

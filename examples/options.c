@@ -55,6 +55,10 @@ static const struct option long_options[] = {
     {"sender", required_argument, NULL, 'S'},
     {"redis", required_argument, NULL, 'r'},
     {"redis-cluster", required_argument, NULL, 'R'},
+    {"redis-ca", required_argument, NULL, 'A'},
+    {"redis-cert", required_argument, NULL, 'C'},
+    {"redis-key", required_argument, NULL, 'K'},
+    {"redis-name", required_argument, NULL, 'N'},
     {"server-id", required_argument, NULL, 'i'},
     {"probe-ms", required_argument, NULL, 'P'},
     {"outage-hold", required_argument, NULL, 'o'},
@@ -66,7 +70,7 @@ static const char help[] =
     "  --host HOST               address to listen on; default 127.0.0.1\n"
     "  --port N                  0 picks a free one; default %u\n"
     "  --loops N                 loop threads; default 1\n"
-    "  --max-connections N       default: what RLIMIT_NOFILE allows\n"
+    "  --max-connections N       default 65536, or what RLIMIT_NOFILE allows\n"
     "  --max-connections-per-ip N  of one address; default no limit\n"
     "  --max-inbound-messages N  per second and client; default no limit\n"
     "  --max-inbound-bytes N     per second and client; default no limit\n"
@@ -86,8 +90,14 @@ static const char help[] =
     "\n"
     "                            spread them over several; "
     "redis://[[USER]:PASSWORD@]HOST[:PORT]\n"
-    "                            or redis+unix:///PATH\n"
+    "                            or redis+unix:///PATH; rediss:// is TLS\n"
     "  --redis-cluster URL,...   some nodes of a Redis Cluster\n"
+    "  --redis-ca FILE           PEM authorities of rediss://; default the "
+    "system's\n"
+    "  --redis-cert FILE         PEM certificate to show there, with "
+    "--redis-key FILE\n"
+    "  --redis-name NAME         that its certificate is for; default the "
+    "URL's host\n"
     "  --probe-ms N              how often each link to Redis is probed; "
     "default 5000\n"
     "  --outage-hold N           messages to hold for Redis while it is away; "
@@ -191,6 +201,18 @@ static int apply(struct example *ex, int option, char *value)
         return add_redis(ex, value);
     case 'R':
         return add_cluster(ex, value);
+    case 'A':
+        ex->redis_ca = value;
+        return 0;
+    case 'C':
+        ex->redis_cert = value;
+        return 0;
+    case 'K':
+        ex->redis_key = value;
+        return 0;
+    case 'N':
+        ex->redis_name = value;
+        return *value ? 0 : -1;
     case 'P':
         return parse_number(value, UINT32_MAX, &ex->hub.probe_ms);
     case 'o':

@@ -27,8 +27,7 @@ typedef struct ws_hub_redis_options {
      *   redis+unix:///PATH[?db=N&user=USER&password=PASSWORD]
      * USER, PASSWORD and PATH are percent-decoded. One URL: one server.
      * Several: independent servers, over which channels are spread by hashing;
-     * all hubs must name the same ones. rediss:// (TLS) is refused: let a
-     * tunnel do it.
+     * all hubs must name the same ones. rediss:// instead of redis:// is TLS.
      */
     const char *const *urls;
     size_t url_count; /**< 1..64 */
@@ -56,6 +55,19 @@ typedef struct ws_hub_redis_options {
      *  before it takes memory. From max_message_bytes + 4096 to 512 MiB;
      *  default 32 MiB, or the former if that is more. */
     size_t max_inbound_bytes;
+
+    /* TLS, for rediss://; 1.2 or newer, and always with verification. PEM
+     * files, read by ws_hub_redis_broker(). */
+
+    const char *tls_ca;   /**< authorities that may have signed the servers'
+                               certificates; default the system's */
+    const char *tls_cert; /**< certificate (and chain) of the hub; default none.
+                               Redis asks for one unless it has
+                               tls-auth-clients no */
+    const char *tls_key;  /**< its key, without a passphrase */
+    const char *tls_name; /**< name that every server's certificate is for;
+                               default the host of the URL, in a cluster that
+                               which it announces */
 } ws_hub_redis_options;
 
 /** As ws_hub_redis_options_init(), for a given size of the caller's structure.
@@ -88,9 +100,9 @@ WS_HUB_API void ws_hub_redis_options_init_sized(ws_hub_redis_options *options,
  * @param error       out: what is wrong with the options, one line without
  *                    passwords; empty on success; NULL is allowed
  * @param error_size  bytes of `error`; 200 hold every text
- * @return 0; WS_HUB_EINVAL (a URL, a number out of range); WS_HUB_ENOTSUP (TLS;
- *         an unknown tail of a larger structure that is not zero);
- *         WS_HUB_ENOMEM
+ * @return 0; WS_HUB_EINVAL (a URL, a number out of range, a file of TLS);
+ *         WS_HUB_ENOTSUP (an unknown tail of a larger structure that is not
+ *         zero); WS_HUB_ENOMEM
  *
  * Thread: any.  Callbacks: none.
  * Ownership: options are copied; the hub destroys the adapter.  Since: 0.1

@@ -33,7 +33,7 @@ LIBRARIES = {
     r"uv\.h|uv/.*": ["loop", "transport"],
     r"jansson.*\.h": ["protocol"],
     r"liburing.*": ["transport"],
-    r"openssl/.*": ["protocol", "transport"],
+    r"openssl/.*": ["protocol", "transport", "broker/redis"],
     r"hiredis.*": ["broker/redis"],
     r"cmocka.*": [],
 }

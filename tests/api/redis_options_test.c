@@ -151,7 +151,6 @@ static void test_redis_options_urls_are_needed(void **state)
 static void test_redis_options_bad_url_is_named_without_its_secret(void **state)
 {
     static const char *const bad[] = {"redis://a", "redis://u:secret@b:x"};
-    static const char *const tls[] = {"rediss://u:secret@b"};
     static const char *const twice[] = {"redis://a", "redis://u:secret@a/0"};
     ws_hub_redis_options options;
 
@@ -162,9 +161,33 @@ static void test_redis_options_bad_url_is_named_without_its_secret(void **state)
     refused(&options, WS_HUB_EINVAL, "URL 2: bad port");
     options.urls = twice;
     refused(&options, WS_HUB_EINVAL, "URLs 1 and 2 are the same server");
+}
+
+static void test_redis_options_of_tls_want_a_url_with_tls(void **state)
+{
+    static const char *const tls[] = {"rediss://u:secret@b"};
+    static const char *const mixed[] = {"rediss://a", "redis://b"};
+    ws_hub_redis_options options;
+
+    (void)state;
+    init(&options);
+    options.tls_name = "redis";
+    refused(&options, WS_HUB_EINVAL, "rediss://");
     options.urls = tls;
-    options.url_count = 1;
-    refused(&options, WS_HUB_ENOTSUP, "TLS");
+    accepted(&options);
+    options.tls_cert = "/dev/null";
+    refused(&options, WS_HUB_EINVAL, "tls_cert and tls_key go together");
+    options.tls_key = "/dev/null";
+    refused(&options, WS_HUB_EINVAL, "tls_cert holds no certificate");
+    options.tls_cert = options.tls_key = NULL;
+    options.tls_ca = "/nonexistent/ca.pem";
+    refused(&options, WS_HUB_EINVAL, "tls_ca");
+    options.tls_ca = NULL;
+    options.urls = mixed;
+    options.url_count = 2;
+    accepted(&options);
+    options.cluster = 1;
+    refused(&options, WS_HUB_EINVAL, "all of its nodes");
 }
 
 static void test_redis_options_cluster_has_tcp_and_no_databases(void **state)
@@ -237,6 +260,7 @@ int main(void)
         cmocka_unit_test(test_redis_options_urls_are_needed),
         cmocka_unit_test(
             test_redis_options_bad_url_is_named_without_its_secret),
+        cmocka_unit_test(test_redis_options_of_tls_want_a_url_with_tls),
         cmocka_unit_test(test_redis_options_cluster_has_tcp_and_no_databases),
         cmocka_unit_test(test_redis_options_numbers_have_ranges),
         cmocka_unit_test(test_redis_options_null_is_refused),

@@ -298,11 +298,18 @@ class Cluster:
             self.close()
             raise
 
+    def _address(self, node):
+        return '127.0.0.1:%d' % node.port
+
+    def _command(self):
+        return ['redis-cli']
+
     def _join(self, replicas):
-        addresses = ['127.0.0.1:%d' % node.port for node in self.nodes]
         made = subprocess.run(
-            ['redis-cli', '--cluster', 'create', *addresses,
-             '--cluster-replicas', str(replicas), '--cluster-yes'],
+            self._command() + ['--cluster', 'create',
+                               *map(self._address, self.nodes),
+                               '--cluster-replicas', str(replicas),
+                               '--cluster-yes'],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, timeout=120 * wsclient.PATIENCE)
         if made.returncode:

@@ -46,6 +46,8 @@ static void run_server(const struct redis_server *server, int out, pid_t parent,
     size_t count = 0;
 
     (void)snprintf(port, sizeof port, "%u", server->port);
+    if (server->tls)
+        args[1] = "--tls-port";
     while (args[count])
         count++;
     for (; more && *more && count < ARGS_MAX - 1; more++)
@@ -99,9 +101,8 @@ static bool start_once(struct redis_server *server, const char *const *more)
     return ready;
 }
 
-bool redis_server_start(struct redis_server *server, const char *const *more)
+static bool start(struct redis_server *server, const char *const *more)
 {
-    memset(server, 0, sizeof *server);
     (void)snprintf(server->dir, sizeof server->dir, "/tmp/ws_hub_redis_XXXXXX");
     if (!mkdtemp(server->dir))
         return false;
@@ -111,13 +112,36 @@ bool redis_server_start(struct redis_server *server, const char *const *more)
                    server->socket);
     for (unsigned attempt = 0; attempt < ATTEMPTS; attempt++) {
         server->port = free_port();
-        (void)snprintf(server->url, sizeof server->url, "redis://127.0.0.1:%u",
-                       server->port);
+        (void)snprintf(server->url, sizeof server->url, "%s://127.0.0.1:%u",
+                       server->tls ? "rediss" : "redis", server->port);
         if (start_once(server, more))
             return true;
     }
     redis_server_stop(server);
     return false;
+}
+
+bool redis_server_start(struct redis_server *server, const char *const *more)
+{
+    memset(server, 0, sizeof *server);
+    return start(server, more);
+}
+
+bool redis_server_start_tls(struct redis_server *server, const char *cert)
+{
+    const char *const more[] = {"--port",
+                                "0",
+                                "--tls-cert-file",
+                                cert,
+                                "--tls-key-file",
+                                cert,
+                                "--tls-ca-cert-file",
+                                cert,
+                                NULL};
+
+    memset(server, 0, sizeof *server);
+    server->tls = true;
+    return start(server, more);
 }
 
 bool redis_server_restart(struct redis_server *server, const char *const *more)

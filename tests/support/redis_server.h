@@ -12,15 +12,20 @@
 struct redis_server {
     pid_t pid;
     unsigned port;
+    bool tls; /* on the port */
     char dir[64];
     char socket[96];
-    char url[128];      /* redis://127.0.0.1:PORT */
+    char url[128];      /* redis://127.0.0.1:PORT, or rediss: */
     char unix_url[128]; /* redis+unix://SOCKET */
 };
 
 /* Start and wait until it is ready. `more` are further arguments, NULL at the
  * end, or NULL. false: it could not be started, errno or stderr say why. */
 bool redis_server_start(struct redis_server *server, const char *const *more);
+
+/* The same with TLS: cert is a PEM file that its key is in as well, and the
+ * only authority, so that the hub needs it, too. */
+bool redis_server_start_tls(struct redis_server *server, const char *cert);
 
 /* Start again after redis_server_kill(), with the same port and directory. */
 bool redis_server_restart(struct redis_server *server, const char *const *more);

@@ -73,6 +73,8 @@ static void drop_socket(struct wsr_conn *conn)
     if (conn->watch)
         conn->host->loop_ops->watch_close(conn->watch);
     conn->watch = NULL;
+    wsr_tls_free(conn->tls);
+    conn->tls = NULL;
     if (conn->fd >= 0)
         (void)close(conn->fd);
     conn->fd = -1;
@@ -241,6 +243,7 @@ static void on_deadline(ws_hub_timer *timer, void *user)
     static const char *const stage[] = {
         [WSR_RESOLVING] = "the name was not resolved",
         [WSR_CONNECTING] = "no connection",
+        [WSR_SECURING] = "no end of the TLS handshake",
         [WSR_GREETING] = "no answer to the greeting",
     };
     struct wsr_conn *conn = user;

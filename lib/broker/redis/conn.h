@@ -1,10 +1,11 @@
 /*
- * conn.h: one connection to a Redis server: name, connect, AUTH and SELECT,
- * then commands whose replies come in order, and pushes between them.
+ * conn.h: one connection to a Redis server: name, connect, TLS if it is wanted,
+ * AUTH and SELECT, then commands whose replies come in order, and pushes
+ * between them.
  *
- *   CLOSED -> RESOLVING -> CONNECTING -> GREETING -> UP
- *     ^           |            |            |        |
- *     |           +------------+-- FAILED --+--------+
+ *   CLOSED -> RESOLVING -> CONNECTING -> (SECURING ->) GREETING -> UP
+ *     ^           |            |             |            |        |
+ *     |           +------------+-- FAILED ---+------------+--------+
  *     +----- down ------------------+
  *
  * FAILED holds no descriptor and waits for the loop, so that down() is never

@@ -56,18 +56,30 @@ static bool parse(struct wsr_conn *conn, const char *bytes, size_t len)
     return false;
 }
 
+static ssize_t receive(struct wsr_conn *conn)
+{
+    if (conn->tls)
+        return wsr_tls_recv(conn->tls, conn->scratch, sizeof conn->scratch);
+    return recv(conn->fd, conn->scratch, sizeof conn->scratch, MSG_DONTWAIT);
+}
+
+static const char *reason(const struct wsr_conn *conn, int error)
+{
+    return conn->tls && error == EPROTO ? wsr_tls_why(conn->tls)
+                                        : strerror(error);
+}
+
 static void read_some(struct wsr_conn *conn)
 {
     for (size_t total = 0; total < READ_PER_TURN;) {
-        ssize_t got =
-            recv(conn->fd, conn->scratch, sizeof conn->scratch, MSG_DONTWAIT);
+        ssize_t got = receive(conn);
 
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
             return;
         if (got < 0) {
-            wsr_conn_fail(conn, "read: %s", strerror(errno));
+            wsr_conn_fail(conn, "read: %s", reason(conn, errno));
             return;
         }
         if (got == 0) {
@@ -75,8 +87,10 @@ static void read_some(struct wsr_conn *conn)
             return;
         }
         conn->heard_ms = conn->host->loop_ops->now_ms(conn->host->loop);
-        if (!parse(conn, conn->scratch, (size_t)got) ||
-            (size_t)got < sizeof conn->scratch)
+        if (!parse(conn, conn->scratch, (size_t)got))
+            return;
+        /* TLS gives a record at a time. */
+        if (!conn->tls && (size_t)got < sizeof conn->scratch)
             return;
         total += (size_t)got;
     }
@@ -100,7 +114,7 @@ void wsr_conn_flush(struct wsr_conn *conn)
 
     if (conn->state != WSR_GREETING && conn->state != WSR_UP)
         return;
-    error = wsr_output_send(&conn->output, conn->fd);
+    error = wsr_output_send(&conn->output, conn->fd, conn->tls);
     if (error == EPIPE || error == ECONNRESET) {
         /* It has gone, perhaps with a word of why: reading finds it. */
         conn->blocked = true;
@@ -108,7 +122,7 @@ void wsr_conn_flush(struct wsr_conn *conn)
         return;
     }
     if (error) {
-        wsr_conn_fail(conn, "write: %s", strerror(error));
+        wsr_conn_fail(conn, "write: %s", reason(conn, error));
         return;
     }
     conn->blocked = wsr_output_waiting(&conn->output) > 0;
@@ -125,6 +139,8 @@ void wsr_conn_on_events(ws_hub_watch *watch, int events, void *user)
     wsr_conn_enter(conn);
     if (conn->state == WSR_CONNECTING) {
         wsr_conn_connected(conn);
+    } else if (conn->state == WSR_SECURING) {
+        wsr_conn_secure(conn);
     } else {
         if (events & WS_HUB_READABLE)
             wsr_conn_read(conn);

@@ -4,11 +4,13 @@
 
 #include "conn.h"
 #include "resolve.h"
+#include "tls.h"
 
 enum wsr_conn_state {
     WSR_CLOSED,
     WSR_RESOLVING,
     WSR_CONNECTING,
+    WSR_SECURING,
     WSR_GREETING,
     WSR_UP,
     WSR_FAILED
@@ -37,7 +39,8 @@ struct wsr_conn {
     struct wsr_addresses addresses;
     unsigned next_address;
 
-    int fd; /* -1: none */
+    int fd;              /* -1: none */
+    struct wsr_tls *tls; /* NULL: plain, or not that far */
     ws_hub_watch *watch;
     bool blocked; /* the socket took no more: WRITABLE is watched */
     bool wants_room;
@@ -53,6 +56,7 @@ struct wsr_conn {
 /* conn_start.c: from host to GREETING; and the greeting. */
 int wsr_conn_start(struct wsr_conn *conn);
 void wsr_conn_connected(struct wsr_conn *conn);
+void wsr_conn_secure(struct wsr_conn *conn);
 /* Fail with what the server said; `what` it was about. */
 void wsr_conn_refused(struct wsr_conn *conn, const char *what,
                       const struct wsr_reply *reply);

@@ -1,6 +1,6 @@
 /*
- * conn_start.c: how a connection comes up: addresses, one after the other, then
- * the greeting. HELLO is not used: RESP2 is what every server speaks.
+ * conn_start.c: how a connection comes up: addresses, one after the other, TLS,
+ * then the greeting. HELLO is not used: RESP2 is what every server speaks.
  *
  * The last command of the greeting is PING, because a server that is loading
  * its data or that wants a password answers others all the same.
@@ -137,6 +137,41 @@ static void greet(struct wsr_conn *conn)
     wsr_conn_flush(conn);
 }
 
+void wsr_conn_secure(struct wsr_conn *conn)
+{
+    const ws_hub_loop_ops *loop = conn->host->loop_ops;
+
+    switch (wsr_tls_handshake(conn->tls)) {
+    case WSR_TLS_DONE:
+        greet(conn);
+        break;
+    case WSR_TLS_READ:
+        loop->watch_set(conn->watch, WS_HUB_READABLE);
+        break;
+    case WSR_TLS_WRITE:
+        loop->watch_set(conn->watch, WS_HUB_WRITABLE);
+        break;
+    case WSR_TLS_FAILED:
+        wsr_conn_fail(conn, "TLS: %s", wsr_tls_why(conn->tls));
+        break;
+    }
+}
+
+static void begin_tls(struct wsr_conn *conn)
+{
+    const struct wsr_settings *settings = conn->settings;
+
+    conn->tls = wsr_tls_create(settings->tls, conn->fd,
+                               settings->tls_name ? settings->tls_name
+                                                  : conn->url->host);
+    if (!conn->tls) {
+        wsr_conn_fail(conn, "out of memory");
+        return;
+    }
+    conn->state = WSR_SECURING;
+    wsr_conn_secure(conn);
+}
+
 /* Errors are ignored: without these options it works as well. */
 static void set_options(const struct wsr_conn *conn, int family)
 {
@@ -205,6 +240,8 @@ void wsr_conn_connected(struct wsr_conn *conn)
         error = errno;
     if (error)
         try_next(conn, error);
+    else if (conn->url->tls)
+        begin_tls(conn);
     else
         greet(conn);
 }

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "tls.h"
+
 enum { FIRST_SIZE = 4096, KEPT_SIZE = 256 * 1024 };
 
 static size_t digits(size_t number)
@@ -119,12 +121,13 @@ size_t wsr_output_waiting(const struct wsr_output *output)
     return output->end - output->start;
 }
 
-int wsr_output_send(struct wsr_output *output, int fd)
+int wsr_output_send(struct wsr_output *output, int fd, struct wsr_tls *tls)
 {
     while (output->start < output->end) {
-        ssize_t sent =
-            send(fd, output->bytes + output->start, wsr_output_waiting(output),
-                 MSG_DONTWAIT | MSG_NOSIGNAL);
+        const char *bytes = output->bytes + output->start;
+        size_t len = wsr_output_waiting(output);
+        ssize_t sent = tls ? wsr_tls_send(tls, bytes, len)
+                           : send(fd, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL);
 
         if (sent < 0 && errno == EINTR)
             continue;

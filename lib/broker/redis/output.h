@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct wsr_tls;
+
 struct wsr_arg {
     const void *bytes;
     size_t len;
@@ -32,8 +34,9 @@ void wsr_output_command(struct wsr_output *output, const struct wsr_arg *args,
 
 size_t wsr_output_waiting(const struct wsr_output *output);
 
-/* Send what the socket takes. 0; or the errno of a socket that is broken. */
-int wsr_output_send(struct wsr_output *output, int fd);
+/* Send what the socket takes, through `tls` if that is not NULL. 0; or the
+ * errno of a socket that is broken. */
+int wsr_output_send(struct wsr_output *output, int fd, struct wsr_tls *tls);
 
 void wsr_output_free(struct wsr_output *output);
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include <ws_hub/error.h>
+#include "tls.h"
 #include "topology.h"
 
 enum {
@@ -143,6 +144,40 @@ static int read_url(const ws_hub_redis_options *options, size_t n,
     return 0;
 }
 
+/* Files are read if a URL wants TLS. Without one, options of TLS are a mistake:
+ * the connections would be plain. */
+static int read_tls(const ws_hub_redis_options *options,
+                    struct wsr_config *config, const struct text *error)
+{
+    struct wsr_tls_files files = {options->tls_ca, options->tls_cert,
+                                  options->tls_key};
+    const char *why;
+    size_t wanted = 0;
+    int status;
+
+    for (size_t n = 0; n < config->url_count; n++)
+        wanted += config->urls[n].tls;
+    if (options->cluster && wanted > 0 && wanted < config->url_count)
+        return fail(error, WS_HUB_EINVAL,
+                    "a cluster has TLS on all of its nodes or on none");
+    if (wanted == 0)
+        return files.ca || files.cert || files.key || options->tls_name
+                   ? fail(error, WS_HUB_EINVAL,
+                          "tls_ options, and no URL with rediss://")
+                   : 0;
+    status = wsr_tls_context_create(&config->tls, &files, &why);
+    if (status)
+        return fail(error, status, "%s", why);
+    if (options->tls_name) {
+        config->tls_name = strdup(options->tls_name);
+        if (!config->tls_name)
+            return fail(error, WS_HUB_ENOMEM, "out of memory");
+    }
+    config->settings.tls = config->tls;
+    config->settings.tls_name = config->tls_name;
+    return 0;
+}
+
 static int read_config(const ws_hub_redis_options *options,
                        struct wsr_config *config, const struct text *error)
 {
@@ -160,7 +195,7 @@ static int read_config(const ws_hub_redis_options *options,
     config->url_count = options->url_count;
     for (size_t n = 0; n < options->url_count && status == 0; n++)
         status = read_url(options, n, config, error);
-    return status;
+    return status ? status : read_tls(options, config, error);
 }
 
 static int create(const ws_hub_redis_options *options,

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include <ws_hub/conn.h>
+#include "tls.h"
 
 enum { LINE_MAX = 300 };
 
@@ -13,6 +14,8 @@ void wsr_config_free(struct wsr_config *config)
 {
     if (!config)
         return;
+    wsr_tls_context_free(config->tls);
+    free(config->tls_name);
     free(config->urls);
     free(config);
 }

@@ -12,7 +12,9 @@
 #include "server.h"
 
 struct wsr_config {
-    struct wsr_settings settings;
+    struct wsr_settings settings; /* borrows the next two */
+    struct wsr_tls_context *tls;
+    char *tls_name;
     struct wsr_url *urls;
     size_t url_count;
 };

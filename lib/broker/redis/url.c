@@ -88,6 +88,17 @@ static bool part_is(struct part part, const char *text)
     return part.len == strlen(text) && memcmp(part.at, text, part.len) == 0;
 }
 
+/* Past `prefix`, if it begins so. */
+static bool skip(struct part *rest, const char *prefix)
+{
+    size_t len = strlen(prefix);
+
+    if (rest->len < len || memcmp(rest->at, prefix, len) != 0)
+        return false;
+    *rest = (struct part){rest->at + len, rest->len - len};
+    return true;
+}
+
 static int fail(const char **why, const char *text)
 {
     *why = text;
@@ -206,23 +217,19 @@ int wsr_url_parse(const char *text, struct wsr_url *out, const char **why)
 {
     static const char tcp[] = "redis://", local[] = "redis+unix://",
                       tls[] = "rediss://";
-    size_t len = strlen(text);
+    struct part rest = {text, strlen(text)};
 
     memset(out, 0, sizeof *out);
     *why = NULL;
-    if (strncmp(text, tls, sizeof tls - 1) == 0) {
-        *why = "TLS to Redis is not supported by this version";
-        return WS_HUB_ENOTSUP;
-    }
-    if (strncmp(text, tcp, sizeof tcp - 1) == 0)
-        return parse_tcp(
-            (struct part){text + sizeof tcp - 1, len - sizeof tcp + 1}, out,
-            why);
-    if (strncmp(text, local, sizeof local - 1) == 0)
-        return parse_unix(
-            (struct part){text + sizeof local - 1, len - sizeof local + 1}, out,
-            why);
-    return fail(why, "begins neither with redis:// nor with redis+unix://");
+    if (skip(&rest, tcp))
+        return parse_tcp(rest, out, why);
+    if (skip(&rest, local))
+        return parse_unix(rest, out, why);
+    out->tls = skip(&rest, tls);
+    if (out->tls)
+        return parse_tcp(rest, out, why);
+    return fail(why, "begins neither with redis:// or rediss:// nor with "
+                     "redis+unix://");
 }
 
 bool wsr_url_at(struct wsr_url *out, const struct wsr_url *like,

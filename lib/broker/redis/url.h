@@ -2,7 +2,7 @@
  * url.h: where a Redis server is and who we are there.
  *
  *   redis://[[user]:password@]host[:port][/db]
- *   rediss://  the same, with TLS: refused, see ws_hub/redis.h
+ *   rediss://  the same, with TLS
  *   redis+unix:///path[?db=N&user=U&password=P]
  *
  * User, password and path are percent-decoded; host may be [v6]. A struct is a
@@ -26,11 +26,12 @@ struct wsr_url {
     char path[WSR_PATH_MAX];
     unsigned port;
     unsigned db;
+    bool tls;
     char user[WSR_SECRET_MAX];
     char password[WSR_SECRET_MAX]; /* empty: no AUTH */
 };
 
-/* 0, WS_HUB_EINVAL, WS_HUB_ENOTSUP (TLS). `why` gets a static text. */
+/* 0 or WS_HUB_EINVAL. `why` gets a static text. */
 int wsr_url_parse(const char *text, struct wsr_url *out, const char **why);
 
 /* The server at host:port, with the credentials of `like`; false: too long. */

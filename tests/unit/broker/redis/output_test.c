@@ -115,11 +115,11 @@ static void test_output_partial_writes_lose_and_double_nothing(void **state)
             add(&output, &arg, 1, false);
             note(&stream, &output, before);
         }
-        assert_int_equal(wsr_output_send(&output, stream.ends[0]), 0);
+        assert_int_equal(wsr_output_send(&output, stream.ends[0], NULL), 0);
         take(&stream, (random >> 4) % 8000 + 1);
     }
     while (stream.got_len < stream.want_len) {
-        assert_int_equal(wsr_output_send(&output, stream.ends[0]), 0);
+        assert_int_equal(wsr_output_send(&output, stream.ends[0], NULL), 0);
         take(&stream, 8192);
     }
     assert_int_equal(wsr_output_waiting(&output), 0);
@@ -141,7 +141,7 @@ static void test_output_large_block_is_given_back(void **state)
     add(&output, &arg, 1, false);
     note(&stream, &output, 0);
     while (stream.got_len < stream.want_len) {
-        assert_int_equal(wsr_output_send(&output, stream.ends[0]), 0);
+        assert_int_equal(wsr_output_send(&output, stream.ends[0], NULL), 0);
         take(&stream, 8192);
     }
     assert_int_equal(output.size, 0);
@@ -160,7 +160,7 @@ static void test_output_broken_socket_is_an_error(void **state)
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
     (void)close(ends[1]);
     add(&output, &arg, 1, false);
-    assert_int_equal(wsr_output_send(&output, ends[0]), EPIPE);
+    assert_int_equal(wsr_output_send(&output, ends[0], NULL), EPIPE);
     wsr_output_free(&output);
     (void)close(ends[0]);
 }

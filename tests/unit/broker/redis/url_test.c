@@ -150,10 +150,23 @@ static void test_url_what_is_wrong_is_named(void **state)
     bad("redis+unix:///x?pass=a", WS_HUB_EINVAL, "unknown parameter");
 }
 
-static void test_url_tls_is_not_supported(void **state)
+static void test_url_tls_is_the_same_with_tls(void **state)
 {
+    struct wsr_url url;
+    const char *why;
+
     (void)state;
-    bad("rediss://host", WS_HUB_ENOTSUP, "TLS");
+    assert_int_equal(wsr_url_parse("rediss://:x@[::1]:7000/3", &url, &why), 0);
+    assert_true(url.tls);
+    assert_string_equal(url.host, "::1");
+    assert_int_equal(url.port, 7000);
+    assert_int_equal(url.db, 3);
+    assert_string_equal(url.password, "x");
+    assert_int_equal(wsr_url_parse("rediss://host", &url, &why), 0);
+    assert_int_equal(url.port, 6379);
+    assert_int_equal(wsr_url_parse("redis://host", &url, &why), 0);
+    assert_false(url.tls);
+    bad("rediss+unix:///x", WS_HUB_EINVAL, "begins");
 }
 
 static void test_url_too_long_parts_are_refused(void **state)
@@ -210,7 +223,7 @@ int main(void)
         cmocka_unit_test(test_url_v6_stands_in_brackets),
         cmocka_unit_test(test_url_unix_path_and_parameters_are_read),
         cmocka_unit_test(test_url_what_is_wrong_is_named),
-        cmocka_unit_test(test_url_tls_is_not_supported),
+        cmocka_unit_test(test_url_tls_is_the_same_with_tls),
         cmocka_unit_test(test_url_too_long_parts_are_refused),
         cmocka_unit_test(test_url_name_shows_no_secret),
         cmocka_unit_test(test_url_at_keeps_credentials_only),
