@@ -13,7 +13,7 @@ import test from "node:test";
 
 const [root, version] = process.argv.slice(2);
 const web = path.join(root, "examples/web");
-const FILES = ["README.md", "package.json", "ws_hub.d.ts", "ws_hub.js"];
+const FILES = ["LICENSE", "README.md", "package.json", "ws_hub.d.ts", "ws_hub.js"];
 
 function npm(args, cwd) {
   const run = spawnSync("npm", args, { cwd, encoding: "utf8" });
@@ -27,6 +27,11 @@ test("test_pack_dry_run_lists_the_files_of_the_client_and_no_other", () => {
   assert.deepEqual(pack.files.map((file) => file.mode & 0o111), FILES.map(() => 0));
   assert.equal(pack.version, version);
   assert.equal(pack.bundled.length, 0);
+});
+
+test("test_pack_licence_is_the_library_s", () => {
+  const text = (...names) => fs.readFileSync(path.join(root, ...names), "utf8");
+  assert.equal(text("examples/web/LICENSE"), text("COPYING"));
 });
 
 test("test_pack_manifest_names_no_host_and_runs_no_script", () => {
