@@ -220,6 +220,12 @@ static void test_cluster_migration_loses_nothing_unsaid(void **state)
     rig_close(rig);
 }
 
+static bool watched_has_taken_over(struct rig *rig)
+{
+    (void)rig;
+    return redis_node_has_taken_over(watched);
+}
+
 static bool watched_is_master_of_all(struct rig *rig)
 {
     return is_master(watched) && owned(rig, watched) > 0 &&
@@ -259,7 +265,7 @@ static void test_cluster_failover_by_hand_is_followed(void **state)
 
     (void)state;
     watched = replica_of(old);
-    assert_int_equal(redis_node_command(watched, "CLUSTER FAILOVER"), 1);
+    rig_until(rig, watched_has_taken_over);
     rig_until(rig, watched_is_master_of_all);
     rig_until_live(rig);
     rig_exchange(rig);

@@ -16,7 +16,7 @@
 #include <cmocka.h>
 #include <hiredis/hiredis.h>
 
-enum { DEADLINE_S = 60, TRIES = 5 };
+enum { DEADLINE_S = 60, TRIES = 5, MANUAL_FAILOVER_S = 6 };
 
 static unsigned free_port(void)
 {
@@ -132,6 +132,19 @@ bool redis_node_says(struct redis_node *node, const char *command,
     says = reply->str && strstr(reply->str, text);
     freeReplyObject(reply);
     return says;
+}
+
+bool redis_node_has_taken_over(struct redis_node *replica)
+{
+    time_t now = time(NULL);
+
+    if (redis_node_says(replica, "INFO replication", "role:master"))
+        return true;
+    if (now - replica->asked_s >= MANUAL_FAILOVER_S) {
+        replica->asked_s = now;
+        assert_int_equal(redis_node_command(replica, "CLUSTER FAILOVER"), 1);
+    }
+    return false;
 }
 
 static void wait_until_says(struct redis_node *node, const char *command,
@@ -276,6 +289,38 @@ static void wait_until_epochs_are_known(struct redis_nodes *nodes)
     }
 }
 
+/* Has the node heard who owns the slot? */
+static bool knows_owner(struct redis_node *node, unsigned slot,
+                        const struct redis_node *owner)
+{
+    redisReply *slots = redis_node_ask(node, "CLUSTER SLOTS");
+    bool knows = false;
+
+    for (size_t i = 0; i < slots->elements && !knows; i++) {
+        redisReply **range = slots->element[i]->element;
+
+        knows = range[0]->integer <= slot && slot <= range[1]->integer &&
+                range[2]->element[1]->integer == owner->server.port;
+    }
+    freeReplyObject(slots);
+    return knows;
+}
+
+/* Replicas as well: masters give no vote to one that claims what its master has
+ * given away, and a failover by hand is voted on once. */
+static void wait_until_owner_is_known(struct redis_nodes *nodes, unsigned slot,
+                                      const struct redis_node *owner)
+{
+    time_t end = time(NULL) + DEADLINE_S;
+
+    for (unsigned i = 0; i < nodes->count; i++)
+        while (nodes->node[i].context &&
+               !knows_owner(&nodes->node[i], slot, owner)) {
+            assert_true(time(NULL) < end);
+            pause_briefly();
+        }
+}
+
 void redis_nodes_move_slot(struct redis_nodes *nodes, unsigned slot,
                            struct redis_node *from, struct redis_node *to)
 {
@@ -296,4 +341,5 @@ void redis_nodes_move_slot(struct redis_nodes *nodes, unsigned slot,
         if (nodes->node[i].context)
             (void)redis_node_command(
                 &nodes->node[i], "CLUSTER SETSLOT %u NODE %s", slot, to->id);
+    wait_until_owner_is_known(nodes, slot, to);
 }

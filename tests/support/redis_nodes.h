@@ -9,6 +9,7 @@
 #define WSH_TEST_REDIS_NODES_H
 
 #include <stdbool.h>
+#include <time.h>
 #include "support/redis_server.h"
 
 enum { REDIS_NODES_MAX = 8, REDIS_SLOTS = 16384 };
@@ -18,6 +19,7 @@ struct redis_node {
     char bus_port[8]; /* in a cluster */
     char id[41];      /* in a cluster */
     struct redisContext *context;
+    time_t asked_s; /* to take over */
 };
 
 struct redis_nodes {
@@ -46,7 +48,13 @@ struct redisReply *redis_node_ask(struct redis_node *node, const char *format,
 bool redis_node_says(struct redis_node *node, const char *command,
                      const char *text);
 
-/* Move a slot from one master to another, as redis-cli does it. */
+/* Make a replica take over from its master, who lives: call it until it is
+ * true. Redis has a vote on it once, gives up after 5 s, and has to be asked
+ * again. */
+bool redis_node_has_taken_over(struct redis_node *replica);
+
+/* Move a slot from one master to another, as redis-cli does it. Returns when
+ * all nodes know. */
 void redis_nodes_move_slot(struct redis_nodes *nodes, unsigned slot,
                            struct redis_node *from, struct redis_node *to);
 
