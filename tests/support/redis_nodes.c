@@ -16,7 +16,7 @@
 #include <cmocka.h>
 #include <hiredis/hiredis.h>
 
-enum { DEADLINE_S = 60, TRIES = 5, MANUAL_FAILOVER_S = 6 };
+enum { DEADLINE_S = 60, TRIES = 5, MANUAL_FAILOVER_S = 6, DISAGREE_S = 5 };
 
 static unsigned free_port(void)
 {
@@ -306,19 +306,43 @@ static bool knows_owner(struct redis_node *node, unsigned slot,
     return knows;
 }
 
-/* Replicas as well: masters give no vote to one that claims what its master has
- * given away, and a failover by hand is voted on once. */
-static void wait_until_owner_is_known(struct redis_nodes *nodes, unsigned slot,
-                                      const struct redis_node *owner)
+static bool all_know_owner(struct redis_nodes *nodes, unsigned slot,
+                           const struct redis_node *owner)
 {
-    time_t end = time(NULL) + DEADLINE_S;
-
     for (unsigned i = 0; i < nodes->count; i++)
-        while (nodes->node[i].context &&
-               !knows_owner(&nodes->node[i], slot, owner)) {
-            assert_true(time(NULL) < end);
-            pause_briefly();
+        if (nodes->node[i].context &&
+            !knows_owner(&nodes->node[i], slot, owner))
+            return false;
+    return true;
+}
+
+static void tell_masters(struct redis_nodes *nodes, unsigned slot,
+                         const struct redis_node *owner)
+{
+    for (unsigned i = 0; i < nodes->count / 2; i++)
+        if (nodes->node[i].context)
+            (void)redis_node_command(
+                &nodes->node[i], "CLUSTER SETSLOT %u NODE %s", slot, owner->id);
+}
+
+/* Replicas as well: masters give no vote to one that claims what its master has
+ * given away, and a failover by hand is voted on once. Where nodes go on to
+ * disagree, the owner gets a higher epoch, as `redis-cli --cluster fix` does.
+ */
+static void wait_until_owner_is_known(struct redis_nodes *nodes, unsigned slot,
+                                      struct redis_node *owner)
+{
+    time_t begin = time(NULL), told = begin;
+
+    while (!all_know_owner(nodes, slot, owner)) {
+        assert_true(time(NULL) - begin < DEADLINE_S);
+        if (time(NULL) - told >= DISAGREE_S) {
+            told = time(NULL);
+            (void)redis_node_command(owner, "CLUSTER BUMPEPOCH");
+            tell_masters(nodes, slot, owner);
         }
+        pause_briefly();
+    }
 }
 
 void redis_nodes_move_slot(struct redis_nodes *nodes, unsigned slot,
@@ -337,9 +361,6 @@ void redis_nodes_move_slot(struct redis_nodes *nodes, unsigned slot,
     assert_int_equal(
         redis_node_command(from, "CLUSTER SETSLOT %u NODE %s", slot, to->id),
         1);
-    for (unsigned i = 0; i < nodes->count / 2; i++)
-        if (nodes->node[i].context)
-            (void)redis_node_command(
-                &nodes->node[i], "CLUSTER SETSLOT %u NODE %s", slot, to->id);
+    tell_masters(nodes, slot, to);
     wait_until_owner_is_known(nodes, slot, to);
 }
