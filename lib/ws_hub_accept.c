@@ -78,7 +78,9 @@ static void adopt(struct lane *lane, int fd, const struct wsh_peer *peer)
 {
     int error = wsh_transport_adopt(lane->transport, fd, peer);
 
-    if (error)
+    if (error == WS_HUB_ELIMIT)
+        count_rejected(lane->shard, WS_HUB_REJECT_DESCRIPTORS);
+    else if (error)
         wsh_log(&lane->top->hub.log, WS_HUB_LOG_WARN,
                 "a socket could not be taken over: %s",
                 ws_hub_error_text(error));

@@ -38,6 +38,10 @@ WS_HUB_API int ws_hub_create(ws_hub **out, const ws_hub_options *options);
  *         libwebsockets: the log has the text); WS_HUB_EBROKER; WS_HUB_ENOMEM.
  *         After an error nothing runs and the hub can only be destroyed.
  *
+ * While each loop is set up, RLIMIT_NOFILE of the process is lowered for some
+ * milliseconds, to no less than what is open, max_connections and 4096 more:
+ * libwebsockets makes a table of that size. Do not fork meanwhile.
+ *
  * Thread: any; with a host loop that loop's thread.  Callbacks: on_log.
  * Since: 0.1
  */

@@ -33,7 +33,8 @@ typedef enum ws_hub_drop {
     X(CAPACITY, "capacity")       /* max_connections: 503 */                   \
     X(ACCEPT_RATE, "accept_rate") /* 503 */                                    \
     X(PER_IP, "per_ip")           /* max_connections_per_ip: 503 */            \
-    X(DESCRIPTORS, "descriptors") /* EMFILE, ENFILE: 503 or closed */          \
+    X(DESCRIPTORS, "descriptors") /* EMFILE, ENFILE: 503 or closed; a number   \
+                                     above libwebsockets' table: closed */     \
     X(STOPPING, "stopping")       /* 503 */                                    \
     X(BAD_REQUEST, "bad_request") /* 400, 405, 414, 431, 505 */                \
     X(BAD_UPGRADE, "bad_upgrade") /* 400, 426 */                               \

@@ -23,7 +23,7 @@
  */
 static _Thread_local const struct wsh_log *thread_log;
 
-/* Creation touches lws's process-wide state, SIGPIPE and, rarely, a limit. */
+/* Creation touches lws's process-wide state, SIGPIPE and RLIMIT_NOFILE. */
 static pthread_mutex_t creation = PTHREAD_MUTEX_INITIALIZER;
 
 /*

@@ -368,28 +368,25 @@ static struct lws *give_to_lws(struct wsh_transport *t, int fd,
     return lws_adopt_descriptor_vhost_via_info(&info);
 }
 
-static int check_room(const struct wsh_transport *t, int fd)
+static int refuse_descriptor(const struct wsh_transport *t, int fd)
 {
-    if (t->closing || (t->max_links && t->count >= t->max_links))
-        return WS_HUB_ETRANSPORT;
-    if ((unsigned)fd < t->table)
-        return 0;
     wsh_log(t->log, WS_HUB_LOG_ERROR,
             "descriptor %d is too high: this process has more open than "
             "max_connections lets expect, raise that",
             fd);
-    return WS_HUB_ETRANSPORT;
+    (void)close(fd);
+    return WS_HUB_ELIMIT;
 }
 
-int wsh_transport_adopt(struct wsh_transport *t, int fd,
-                        const struct wsh_peer *peer)
+static int adopt(struct wsh_transport *t, int fd, const struct wsh_peer *peer)
 {
     struct wsh_link *link = t->events->opened(t->hub, peer);
     int error = link ? reserve_link(t) : WS_HUB_ENOMEM;
     struct lws *wsi;
 
-    if (error == 0)
-        error = check_room(t, fd);
+    if (error == 0 &&
+        (t->closing || (t->max_links && t->count >= t->max_links)))
+        error = WS_HUB_ETRANSPORT;
     if (link) {
         memset(link, 0, sizeof *link);
         link->fd = -1;
@@ -415,6 +412,13 @@ int wsh_transport_adopt(struct wsh_transport *t, int fd,
     }
     t->adopting = NULL;
     return error;
+}
+
+int wsh_transport_adopt(struct wsh_transport *t, int fd,
+                        const struct wsh_peer *peer)
+{
+    return (unsigned)fd < t->table ? adopt(t, fd, peer)
+                                   : refuse_descriptor(t, fd);
 }
 
 bool wsh_transport_turn_end(struct wsh_transport *t)

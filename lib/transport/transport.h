@@ -53,7 +53,8 @@ const struct wsh_transport_ops *wsh_transport_ops(void);
 /* Take over a connected, non-blocking socket: events->opened comes before
  * return, and so may `closed` (a TLS handshake that fails at once: returns 0).
  * On error the socket is closed, and so is the link if there was one:
- * WS_HUB_ENOMEM, WS_HUB_ETRANSPORT. */
+ * WS_HUB_ENOMEM, WS_HUB_ETRANSPORT; there was none, and the hub has not heard
+ * of it: WS_HUB_ELIMIT, the descriptor is too high (logged). */
 int wsh_transport_adopt(struct wsh_transport *transport, int fd,
                         const struct wsh_peer *peer);
 

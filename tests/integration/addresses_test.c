@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -462,6 +463,43 @@ static void test_addresses_unfinished_handshakes_are_timeouts_only(void **state)
     ws_hub_destroy(hub);
 }
 
+/* The host has opened so many files that a client's number is above what lws
+ * has room for: it is refused and counted, the next one is served. */
+static void test_addresses_descriptor_too_high_is_rejected(void **state)
+{
+    enum { LIMIT = 200 };
+    static const char url[] = "tcp://127.0.0.1:0", *const urls[] = {url};
+    ws_hub_stats_data stats = {.struct_size = sizeof stats};
+    struct rlimit old, low;
+    struct host host;
+    union address to;
+    int file[LIMIT], files = 0;
+
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+    low = old;
+    low.rlim_cur = LIMIT;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+    open_host(&host, urls, 1);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+    to = v4_at(ws_hub_port(host.hub, 0));
+
+    do {
+        file[files] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        assert_true(file[files] >= 0);
+    } while (file[files++] < LIMIT - 1);
+    expect_end(connect_to(&to));
+    while (files > 0)
+        assert_int_equal(close(file[--files]), 0);
+    visit(&to);
+    assert_int_equal(ws_hub_stop(host.hub), 0);
+    assert_int_equal(ws_hub_run(host.hub), 0);
+    assert_int_equal(ws_hub_stats(host.hub, &stats), 0);
+    assert_int_equal(stats.rejected[WS_HUB_REJECT_DESCRIPTORS], 1);
+    assert_int_equal(total(stats.rejected), 1);
+    close_host(&host);
+}
+
 int main(void)
 {
     const struct CMUnitTest cases[] = {
@@ -474,6 +512,7 @@ int main(void)
         cmocka_unit_test(
             test_addresses_descriptor_that_does_not_listen_is_refused),
         cmocka_unit_test(test_addresses_v6_port_is_picked_and_told),
+        cmocka_unit_test(test_addresses_descriptor_too_high_is_rejected),
         cmocka_unit_test(test_addresses_several_serve_at_once),
         cmocka_unit_test(test_addresses_port_in_use_fails_the_start),
         cmocka_unit_test(

@@ -432,7 +432,8 @@ static void test_transport_descriptor_above_the_table_is_refused(void **state)
     assert_true(high >= 200);
     (void)close(pair[0]);
     assert_int_equal(wsh_transport_adopt(hub.transport, high, &peer),
-                     WS_HUB_ETRANSPORT);
+                     WS_HUB_ELIMIT);
+    assert_int_equal(hub.opened, 0);
     assert_int_equal(take_all(pair[1], &byte, 1), -1);
     (void)close(pair[1]);
     assert_non_null(strstr(hub.log_text, "raise that"));
