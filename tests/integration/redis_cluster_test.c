@@ -31,21 +31,6 @@ static int stop(void **state)
     return 0;
 }
 
-static struct rig *open_live(void)
-{
-    struct rig *rig = rig_open(&nodes);
-
-    rig_until_live(rig);
-    rig_exchange(rig);
-    return rig;
-}
-
-static bool is_master(struct redis_node *node)
-{
-    return node->context &&
-           redis_node_says(node, "INFO replication", "role:master");
-}
-
 /* Channels that a node carries and owns, by its own judgement. */
 static unsigned owned(struct rig *rig, struct redis_node *node)
 {
@@ -76,7 +61,7 @@ static void assert_placed(struct rig *rig)
         struct redis_node *node = &nodes.node[i];
         unsigned carried;
 
-        if (!is_master(node))
+        if (!redis_node_is_master(node))
             continue;
         carried = rig_carried(rig, node);
         assert_int_equal(carried, owned(rig, node));
@@ -87,7 +72,7 @@ static void assert_placed(struct rig *rig)
 
 static void test_cluster_channels_are_where_their_slots_are(void **state)
 {
-    struct rig *rig = open_live();
+    struct rig *rig = rig_open_live(&nodes);
 
     (void)state;
     assert_placed(rig);
@@ -97,7 +82,7 @@ static void test_cluster_channels_are_where_their_slots_are(void **state)
 
 static void test_cluster_probe_names_fall_to_each_master(void **state)
 {
-    struct rig *rig = open_live();
+    struct rig *rig = rig_open_live(&nodes);
     char name[WS_HUB_CHANNEL_MAX];
     unsigned seen = 0;
 
@@ -129,7 +114,7 @@ static unsigned slot_of(struct rig *rig, unsigned channel)
 static struct redis_node *owner_of(struct rig *rig, unsigned channel)
 {
     for (unsigned i = 0; i < nodes.count; i++)
-        if (is_master(&nodes.node[i]) &&
+        if (redis_node_is_master(&nodes.node[i]) &&
             redis_node_command(&nodes.node[i], "PUBSUB SHARDCHANNELS %s",
                                rig->channels[channel].name))
             return &nodes.node[i];
@@ -140,7 +125,7 @@ static struct redis_node *owner_of(struct rig *rig, unsigned channel)
 static struct redis_node *other_master(struct redis_node *than)
 {
     for (unsigned i = 0; i < nodes.count; i++)
-        if (&nodes.node[i] != than && is_master(&nodes.node[i]))
+        if (&nodes.node[i] != than && redis_node_is_master(&nodes.node[i]))
             return &nodes.node[i];
     fail();
     return NULL;
@@ -154,7 +139,7 @@ static bool some_dropped(struct rig *rig)
 /* Only the channels of the slot are dropped, and each once. */
 static void test_cluster_moved_slot_takes_its_channels_along(void **state)
 {
-    struct rig *rig = open_live();
+    struct rig *rig = rig_open_live(&nodes);
     struct redis_node *from = owner_of(rig, 0), *to = other_master(from);
 
     (void)state;
@@ -172,7 +157,7 @@ static void test_cluster_moved_slot_takes_its_channels_along(void **state)
 /* Slots move while nothing of them is subscribed, so that only MOVED tells. */
 static void test_cluster_old_map_is_corrected_by_answers(void **state)
 {
-    struct rig *rig = open_live();
+    struct rig *rig = rig_open_live(&nodes);
     struct redis_node *from = owner_of(rig, 1), *to = other_master(from);
     struct rig_channel *channel = &rig->channels[1];
     unsigned slot = slot_of(rig, 1);
@@ -196,7 +181,7 @@ static void test_cluster_old_map_is_corrected_by_answers(void **state)
 /* While slots move one by one, every channel is published to all the time. */
 static void test_cluster_migration_loses_nothing_unsaid(void **state)
 {
-    struct rig *rig = open_live();
+    struct rig *rig = rig_open_live(&nodes);
     unsigned first = rig->messages;
 
     (void)state;
@@ -228,23 +213,8 @@ static bool watched_has_taken_over(struct rig *rig)
 
 static bool watched_is_master_of_all(struct rig *rig)
 {
-    return is_master(watched) && owned(rig, watched) > 0 &&
+    return redis_node_is_master(watched) && owned(rig, watched) > 0 &&
            owned(rig, watched) == rig_carried(rig, watched);
-}
-
-static struct redis_node *replica_of(struct redis_node *master)
-{
-    for (unsigned i = 0; i < nodes.count; i++)
-        if (nodes.node[i].context && !is_master(&nodes.node[i])) {
-            redisReply *reply = redis_node_ask(&nodes.node[i], "ROLE");
-            bool its = reply->element[2]->integer == master->server.port;
-
-            freeReplyObject(reply);
-            if (its)
-                return &nodes.node[i];
-        }
-    fail();
-    return NULL;
 }
 
 static bool watched_is_left_alone(struct rig *rig)
@@ -260,11 +230,11 @@ static bool watched_is_left_alone(struct rig *rig)
 /* By hand: the old master lives on as a replica, and is left. */
 static void test_cluster_failover_by_hand_is_followed(void **state)
 {
-    struct rig *rig = open_live();
+    struct rig *rig = rig_open_live(&nodes);
     struct redis_node *old = owner_of(rig, 2);
 
     (void)state;
-    watched = replica_of(old);
+    watched = redis_nodes_replica_of(&nodes, old);
     rig_until(rig, watched_has_taken_over);
     rig_until(rig, watched_is_master_of_all);
     rig_until_live(rig);
@@ -279,12 +249,12 @@ static void test_cluster_failover_by_hand_is_followed(void **state)
  * on. */
 static void test_cluster_killed_master_is_replaced(void **state)
 {
-    struct rig *rig = open_live();
+    struct rig *rig = rig_open_live(&nodes);
     struct redis_node *old = owner_of(rig, 3);
     unsigned carried = rig_carried(rig, old);
 
     (void)state;
-    watched = replica_of(old);
+    watched = redis_nodes_replica_of(&nodes, old);
     redis_node_kill(old);
     rig_until(rig, some_dropped);
     assert_int_equal(rig_publish(rig), carried);
@@ -301,12 +271,12 @@ static void test_cluster_killed_master_is_replaced(void **state)
 /* Hung: nothing says so but the probe of the driver, which is played here. */
 static void test_cluster_hung_master_is_replaced(void **state)
 {
-    struct rig *rig = open_live();
+    struct rig *rig = rig_open_live(&nodes);
     struct redis_node *old = owner_of(rig, 4);
     struct redisContext *context = old->context;
 
     (void)state;
-    watched = replica_of(old);
+    watched = redis_nodes_replica_of(&nodes, old);
     kill(old->server.pid, SIGSTOP);
     old->context = NULL; /* not to be asked */
     rig->ops->suspect(rig->self, "c4", 2);
@@ -347,7 +317,7 @@ static bool nothing_refused(struct rig *rig)
  * subscriptions stay: what is refused is in a gap of every channel. */
 static void test_cluster_that_is_down_drops_all_until_it_is_up(void **state)
 {
-    struct rig *rig = open_live();
+    struct rig *rig = rig_open_live(&nodes);
     struct redis_node *old = owner_of(rig, 5);
 
     (void)state;
@@ -364,19 +334,14 @@ static void test_cluster_that_is_down_drops_all_until_it_is_up(void **state)
     rig_close(rig);
 }
 
-static bool is_lost(struct rig *rig)
-{
-    return rig->lost > 0;
-}
-
 static void test_cluster_all_away_is_lost_and_opens_again(void **state)
 {
-    struct rig *rig = open_live();
+    struct rig *rig = rig_open_live(&nodes);
 
     (void)state;
     for (unsigned i = 0; i < nodes.count; i++)
         redis_node_kill(&nodes.node[i]);
-    rig_until(rig, is_lost);
+    rig_until(rig, rig_is_lost);
     assert_int_equal(rig_publish(rig), RIG_CHANNELS);
     for (unsigned i = 0; i < nodes.count; i++)
         redis_node_restart(&nodes, &nodes.node[i]);

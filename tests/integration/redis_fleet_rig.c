@@ -284,6 +284,20 @@ void rig_exchange(struct rig *rig)
     rig_until(rig, all_received);
 }
 
+struct rig *rig_open_live(struct redis_nodes *nodes)
+{
+    struct rig *rig = rig_open(nodes);
+
+    rig_until_live(rig);
+    rig_exchange(rig);
+    return rig;
+}
+
+bool rig_is_lost(struct rig *rig)
+{
+    return rig->lost > 0;
+}
+
 unsigned rig_carried(struct rig *rig, struct redis_node *node)
 {
     return (unsigned)redis_node_command(node, rig->nodes->cluster

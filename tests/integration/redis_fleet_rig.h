@@ -38,6 +38,8 @@ struct rig {
 
 /* Opened; not yet ready. */
 struct rig *rig_open(struct redis_nodes *nodes);
+/* Opened, and every channel has carried a message. */
+struct rig *rig_open_live(struct redis_nodes *nodes);
 /* Nothing was wrong, and nothing is left subscribed on running servers. */
 void rig_close(struct rig *rig);
 
@@ -45,6 +47,7 @@ void rig_turn(struct rig *rig);
 /* Turn until done(rig), or fail the test after 60 s. */
 void rig_until(struct rig *rig, bool (*done)(struct rig *rig));
 void rig_until_live(struct rig *rig);
+bool rig_is_lost(struct rig *rig);
 /* open() again, after a lost(). */
 void rig_reopen(struct rig *rig);
 

@@ -335,23 +335,7 @@ static int tear_down(void **state)
 static struct redis_node *master(unsigned which)
 {
     for (unsigned i = 0; i < nodes.count; i++)
-        if (nodes.node[i].context &&
-            redis_node_says(&nodes.node[i], "INFO replication",
-                            "role:master") &&
-            which-- == 0)
-            return &nodes.node[i];
-    fail();
-    return NULL;
-}
-
-static struct redis_node *replica_of(const struct redis_node *of)
-{
-    char line[32];
-
-    snprintf(line, sizeof line, "master_port:%u", of->server.port);
-    for (unsigned i = 0; i < nodes.count; i++)
-        if (nodes.node[i].context &&
-            redis_node_says(&nodes.node[i], "INFO replication", line))
+        if (redis_node_is_master(&nodes.node[i]) && which-- == 0)
             return &nodes.node[i];
     fail();
     return NULL;
@@ -380,11 +364,6 @@ static void test_hub_slots_move_while_channels_are_in_use(void **state)
     expect_gaps(bench, before + MOVES);
 }
 
-static bool is_master(struct redis_node *node)
-{
-    return redis_node_says(node, "INFO replication", "role:master");
-}
-
 static void publish_until(struct bench *bench, struct redis_node *node,
                           bool (*done)(struct redis_node *node))
 {
@@ -401,7 +380,8 @@ static void test_hub_master_hands_over_while_channels_are_in_use(void **state)
 {
     struct bench *bench = *state;
 
-    struct redis_node *old = master(0), *watched = replica_of(old);
+    struct redis_node *old = master(0),
+                      *watched = redis_nodes_replica_of(&nodes, old);
     unsigned due = bench->gaps + carried_by(old);
 
     publish_until(bench, watched, redis_node_has_taken_over);
@@ -412,12 +392,13 @@ static void test_hub_master_hands_over_while_channels_are_in_use(void **state)
 static void test_hub_master_is_killed_while_channels_are_in_use(void **state)
 {
     struct bench *bench = *state;
-    struct redis_node *victim = master(1), *watched = replica_of(victim);
+    struct redis_node *victim = master(1),
+                      *watched = redis_nodes_replica_of(&nodes, victim);
     unsigned due = bench->gaps + carried_by(victim);
 
     publish_round(bench);
     redis_node_kill(victim);
-    publish_until(bench, watched, is_master);
+    publish_until(bench, watched, redis_node_is_master);
     settle(bench, "killed");
     expect_gaps(bench, due);
     redis_node_restart(&nodes, victim);

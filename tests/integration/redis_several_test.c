@@ -30,15 +30,6 @@ static int stop(void **state)
     return 0;
 }
 
-static struct rig *open_live(void)
-{
-    struct rig *rig = rig_open(&nodes);
-
-    rig_until_live(rig);
-    rig_exchange(rig);
-    return rig;
-}
-
 static bool expected_drops(struct rig *rig)
 {
     return rig->drops >= expected;
@@ -46,7 +37,7 @@ static bool expected_drops(struct rig *rig)
 
 static void test_several_channels_are_spread(void **state)
 {
-    struct rig *rig = open_live();
+    struct rig *rig = rig_open_live(&nodes);
     unsigned sum = 0;
 
     (void)state;
@@ -62,7 +53,7 @@ static void test_several_channels_are_spread(void **state)
 
 static void test_several_lost_server_takes_only_its_channels(void **state)
 {
-    struct rig *rig = open_live();
+    struct rig *rig = rig_open_live(&nodes);
     unsigned refused;
 
     (void)state;
@@ -99,19 +90,14 @@ static void test_several_subscribe_waits_for_its_server(void **state)
     rig_close(rig);
 }
 
-static bool is_lost(struct rig *rig)
-{
-    return rig->lost > 0;
-}
-
 static void test_several_all_away_is_lost_and_opens_again(void **state)
 {
-    struct rig *rig = open_live();
+    struct rig *rig = rig_open_live(&nodes);
 
     (void)state;
     for (unsigned i = 0; i < 3; i++)
         redis_node_kill(&nodes.node[i]);
-    rig_until(rig, is_lost);
+    rig_until(rig, rig_is_lost);
     assert_int_equal(rig_publish(rig), RIG_CHANNELS);
     for (unsigned i = 0; i < 3; i++)
         redis_node_restart(&nodes, &nodes.node[i]);
@@ -124,7 +110,7 @@ static void test_several_all_away_is_lost_and_opens_again(void **state)
 
 static void test_several_probe_names_fall_to_each_server(void **state)
 {
-    struct rig *rig = open_live();
+    struct rig *rig = rig_open_live(&nodes);
     char name[WS_HUB_CHANNEL_MAX], again[WS_HUB_CHANNEL_MAX];
 
     (void)state;
@@ -151,7 +137,7 @@ static void test_several_probe_names_fall_to_each_server(void **state)
 
 static void test_several_suspected_server_is_dropped_alone(void **state)
 {
-    struct rig *rig = open_live();
+    struct rig *rig = rig_open_live(&nodes);
     char name[WS_HUB_CHANNEL_MAX];
     size_t len = rig->ops->probe_channel(rig->self, 1, name);
 
@@ -172,7 +158,7 @@ static bool is_audited(struct rig *rig)
 
 static void test_several_audit_counts_listeners(void **state)
 {
-    struct rig *rig = open_live();
+    struct rig *rig = rig_open_live(&nodes);
 
     (void)state;
     assert_int_equal(rig->ops->audit(rig->self, "c7", 2), 0);
@@ -185,7 +171,7 @@ static void test_several_audit_counts_listeners(void **state)
  * come; the others do not wait for it. */
 static void test_several_hung_server_holds_up_nobody(void **state)
 {
-    struct rig *rig = open_live();
+    struct rig *rig = rig_open_live(&nodes);
     unsigned hung;
 
     (void)state;

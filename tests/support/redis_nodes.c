@@ -1,8 +1,6 @@
 #include "support/redis_nodes.h"
 
-#include <arpa/inet.h>
 #include <limits.h>
-#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,27 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
 #include <hiredis/hiredis.h>
 
 enum { DEADLINE_S = 60, TRIES = 5, MANUAL_FAILOVER_S = 6, DISAGREE_S = 5 };
-
-static unsigned free_port(void)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof address;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    assert_true(fd >= 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&address, len), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
-    close(fd);
-    return ntohs(address.sin_port);
-}
 
 static void pause_briefly(void)
 {
@@ -70,7 +53,8 @@ static void connect_node(struct redis_node *node)
 static void start_node(const struct redis_nodes *nodes, struct redis_node *node)
 {
     for (unsigned i = 0; i < TRIES; i++) {
-        snprintf(node->bus_port, sizeof node->bus_port, "%u", free_port());
+        snprintf(node->bus_port, sizeof node->bus_port, "%u",
+                 redis_free_port());
         if (start_or_restart(nodes, node, false)) {
             connect_node(node);
             return;
@@ -134,11 +118,31 @@ bool redis_node_says(struct redis_node *node, const char *command,
     return says;
 }
 
+bool redis_node_is_master(struct redis_node *node)
+{
+    return node->context &&
+           redis_node_says(node, "INFO replication", "role:master");
+}
+
+struct redis_node *redis_nodes_replica_of(struct redis_nodes *nodes,
+                                          const struct redis_node *master)
+{
+    char line[32];
+
+    snprintf(line, sizeof line, "master_port:%u", master->server.port);
+    for (unsigned i = 0; i < nodes->count; i++)
+        if (nodes->node[i].context &&
+            redis_node_says(&nodes->node[i], "INFO replication", line))
+            return &nodes->node[i];
+    fail();
+    return NULL;
+}
+
 bool redis_node_has_taken_over(struct redis_node *replica)
 {
     time_t now = time(NULL);
 
-    if (redis_node_says(replica, "INFO replication", "role:master"))
+    if (redis_node_is_master(replica))
         return true;
     if (now - replica->asked_s >= MANUAL_FAILOVER_S) {
         replica->asked_s = now;

@@ -48,6 +48,11 @@ struct redisReply *redis_node_ask(struct redis_node *node, const char *format,
 bool redis_node_says(struct redis_node *node, const char *command,
                      const char *text);
 
+/* By its own judgement; false if it was killed. */
+bool redis_node_is_master(struct redis_node *node);
+struct redis_node *redis_nodes_replica_of(struct redis_nodes *nodes,
+                                          const struct redis_node *master);
+
 /* Make a replica take over from its master, who lives: call it until it is
  * true. Redis has a vote on it once, gives up after 5 s, and has to be asked
  * again. */

@@ -16,8 +16,7 @@
 
 enum { DEADLINE_MS = 60000, ARGS_MAX = 40, ATTEMPTS = 5 };
 
-/* Free now; somebody may take it before redis-server does, hence attempts. */
-static unsigned free_port(void)
+unsigned redis_free_port(void)
 {
     struct sockaddr_in name = {.sin_family = AF_INET};
     socklen_t len = sizeof name;
@@ -111,7 +110,7 @@ static bool start(struct redis_server *server, const char *const *more)
     (void)snprintf(server->unix_url, sizeof server->unix_url, "redis+unix://%s",
                    server->socket);
     for (unsigned attempt = 0; attempt < ATTEMPTS; attempt++) {
-        server->port = free_port();
+        server->port = redis_free_port();
         (void)snprintf(server->url, sizeof server->url, "%s://127.0.0.1:%u",
                        server->tls ? "rediss" : "redis", server->port);
         if (start_once(server, more))

@@ -19,6 +19,9 @@ struct redis_server {
     char unix_url[128]; /* redis+unix://SOCKET */
 };
 
+/* Free now: somebody may take it before redis-server does. 0: there is none. */
+unsigned redis_free_port(void);
+
 /* Start and wait until it is ready. `more` are further arguments, NULL at the
  * end, or NULL. false: it could not be started, errno or stderr say why. */
 bool redis_server_start(struct redis_server *server, const char *const *more);
